@@ -14,8 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from entra_pipeline.analysis.sql import SqlSession
-from entra_pipeline.catalogue import table_names
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.clock import iso
 from entra_pipeline.errors import UsageError
 from entra_pipeline.project import load_project
@@ -69,11 +68,12 @@ class Moment:
     moment: str
 
     def table(self, name: str) -> Answer:
-        """An object type or relation; raises UsageError when there is none of this name."""
-        if name not in table_names():
+        """An object type, relation or view; raises UsageError when there is none of this name."""
+        known = Relations.names_at_moments()
+        if name not in known:
             raise UsageError(
-                f"there is no object type or relation {name!r}{did_you_mean(name, table_names())}",
-                remedy="entra-pipeline catalogue lists them.",
+                f"there is no object type, relation or view {name!r}{did_you_mean(name, known)}",
+                remedy="entra-pipeline sql --tables lists them.",
             )
         return Answer(self._session, f"FROM {name}_at($1, $2)", (self.scope, self.moment))
 

@@ -16,6 +16,8 @@ from entra_pipeline.errors import IntegrityError
 
 FORMAT = "entra-pipeline/recovery-point"
 VERSION = 2
+NOT_IN_TENANT = "not in this tenant"
+"""How the note of a table begins that the tenant has nothing of, because it lacks the licence."""
 
 TableKind = Literal["objects", "edges"]
 ReadMode = Literal["full", "incremental", "unchanged", "synthetic full", "carried", "never"]

@@ -12,6 +12,8 @@ import pytest
 
 from entra_pipeline.simulator import Simulator
 from entra_pipeline.store.manifest import Manifest
+from tests.sql.planted import plant_applications, plant_policies, plant_roles
+from tests.sql.tenant import Tenant
 from tests.support.logged import Logged
 from tests.support.protected import _impatience, protect
 
@@ -29,11 +31,17 @@ TYPES = (
     "directory_roles",
     "role_definitions",
     "role_assignments",
+    "role_assignment_schedules",
     "role_eligibility_schedules",
     "privileged_access_group_eligibility_schedules",
+    "privileged_access_group_assignment_schedules",
+    "administrative_units",
     "applications",
+    "federated_identity_credentials",
     "service_principals",
     "app_role_assignments",
+    "oauth2_permission_grants",
+    "devices",
     "conditional_access_policies",
     "subscribed_skus",
 )
@@ -44,6 +52,7 @@ class Story(Logged):
 
     Attributes:
         points: The three recovery points.
+        tenants: What the tenant was at each of them.
         facts: What is to be remembered of the tenant: names and numbers.
     """
 
@@ -51,6 +60,7 @@ class Story(Logged):
         super().__init__(simulator, folder, f'{protect(*TYPES)}\nlogs = ["directory_audits"]')
         self.file = folder / "dagster_project.toml"
         self.points: list[Manifest] = []
+        self.tenants: list[Tenant] = []
         self.facts: dict[str, Any] = {}
         self._ids: dict[str, str] = {}
         self.ahead = timedelta(days=-8)
@@ -70,6 +80,7 @@ class Story(Logged):
         self.facts.setdefault("licences", []).append(
             {one["skuPartNumber"]: one["consumedUnits"] for one in self.control.dump("subscribedSkus")}
         )
+        self.tenants.append(Tenant(self.control))
         self.points.append(self.backup())
 
     def _person(self, name: str, **properties: object) -> str:
@@ -109,7 +120,9 @@ class Story(Logged):
         control.add_link(f"directoryRoles/{roles['Global Reader']}/members", self._ids["inner"])
         control.add_link(f"directoryRoles/{self._ids['role']}/members", adele)
         self._privilege({**group, "displayName": "Tier zero", "mailNickname": "tz", "isAssignableToRole": True})
-        self.facts["administrators"] = sorted(self._administrators())
+        plant_roles(control, self._person, group, self._ids["tier"])
+        plant_applications(control, self._person)
+        plant_policies(control, self._person, self._ids["inner"])
         policy = min(control.dump("identity/conditionalAccess/policies"), key=lambda one: str(one["displayName"]))
         self._ids["policy"], self.facts["policy"] = policy["id"], policy["displayName"]
         self.facts["state"] = policy["state"]
@@ -152,35 +165,6 @@ class Story(Logged):
             {**ready, "groupId": tier, "principalId": self._ids["Ella Eligible"], "accessId": "member"},
         )
 
-    def _administrators(self) -> set[tuple[str, str, str, str]]:
-        """Who is Global Administrator now, in which state, how and where, by what the simulator knows."""
-        control = self.control
-        groups = {one["id"]: one["displayName"] for one in control.dump("groups")}
-        names = {one["id"]: one["displayName"] for kind in ("users", "servicePrincipals") for one in control.dump(kind)}
-        inside = {(source, target, "active") for source, target, _ in control.edges("groups", "members")}
-        inside |= {
-            (one["groupId"], one["principalId"], "eligible")
-            for one in control.dump("identityGovernance/privilegedAccess/group/eligibilitySchedules")
-        }
-        found = set()
-        waiting = [
-            (one["principalId"], state, "directly", one["directoryScopeId"])
-            for kind, state in (("roleAssignments", "active"), ("roleEligibilitySchedules", "eligible"))
-            for one in control.dump(f"roleManagement/directory/{kind}")
-            if one["roleDefinitionId"] == GLOBAL_ADMINISTRATOR
-        ]
-        while waiting:
-            who, state, how, place = waiting.pop()
-            if who not in groups:
-                found.add((names[who], state, how, place))
-            way = "through " if how == "directly" else f"{how} and "
-            waiting += [
-                (target, max(state, entered), way + groups[who], place)
-                for source, target, entered in inside
-                if source == who
-            ]
-        return found
-
     def _go_on(self) -> None:
         control = self.control
         self._person("Gustav Guest", userType="Guest")
@@ -218,9 +202,15 @@ class Story(Logged):
         resource = next(one for one in principals if any(role["isEnabled"] for role in one.get("appRoles") or ()))
         client = next(one for one in principals if one["id"] != resource["id"])
         role = next(role for role in resource["appRoles"] if role["isEnabled"])
+        self.facts["granted"] = datetime.now(UTC).replace(microsecond=0)
         control.create(
             f"servicePrincipals/{client['id']}/appRoleAssignments",
-            {"principalId": client["id"], "resourceId": resource["id"], "appRoleId": role["id"]},
+            {
+                "principalId": client["id"],
+                "resourceId": resource["id"],
+                "appRoleId": role["id"],
+                "createdDateTime": f"{self.facts['granted']:%Y-%m-%dT%H:%M:%SZ}",
+            },
         )
         self.facts["grant"] = (client["displayName"], resource["displayName"], role["value"])
 

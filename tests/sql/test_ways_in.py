@@ -41,6 +41,7 @@ folder = pathlib.Path(importlib.util.find_spec("duckdb_extension_httpfs").origin
 connection.execute(f"LOAD '{folder}/extensions/v{duckdb.__version__}/httpfs.duckdb_extension'")
 connection.execute(access)
 connection.execute("SET TimeZone = 'UTC'")
+connection.execute("SET enable_progress_bar = false")
 found = {number: connection.execute(query).fetchall() for number, query in questions.items()}
 assert not any(name.startswith("entra_pipeline") for name in sys.modules)
 print(json.dumps(found, default=str))
@@ -171,6 +172,8 @@ def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, 
     assert (written.code, "no secrets" in written.out) == (0, True)
     with duckdb.connect(str(catalog), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM users_history WHERE _change = 'deleted'").fetchall() == [(1,)]
+        said = "SELECT comment FROM duckdb_columns() WHERE table_name = 'role_holders' AND column_name = 'role'"
+        assert connection.execute(said).fetchall() == [("The name of the role.",)]
     assert ask(story, "--write-catalog", tmp_path / "nowhere" / "entra.duckdb").code == 1
     unknown = ask(story, "FROM userz")
     assert (unknown.code, "did you mean 'users'?" in unknown.err) == (2, True)
@@ -179,7 +182,9 @@ def test_the_command_writes_a_catalog_and_explains_what_cannot_be(story: Story, 
     assert ask(story, "FROM users", "--tables").code == 2
     assert ask(story, "FROM users", "--format", "parquet").code == 2
     shown = ask(story, "--tables").out
-    assert all(heading in shown for heading in ("The backups themselves", "Logs", "Conditional access"))
+    assert all(
+        heading in shown for heading in ("Who may do what", "The backups themselves", "Logs", "Conditional access")
+    )
     assert "users_history" in ask(story, "--tables", "--format", "csv").out
 
 
@@ -192,6 +197,8 @@ def test_a_notebook_gets_arrow_and_pandas(story: Story) -> None:
         assert "Dora Deleted" in {row["displayName"] for row in then}
         now = scope.at().table("users").pandas()
         assert "Dora Deleted" not in set(now["displayName"])
+        holders = scope.at(scope.points()[0]).table("role_holders").arrow().to_pylist()
+        assert "Gina Group" in {row["principal"] for row in holders if row["role"] == "Global Administrator"}
         assert project.sql("SELECT count(*) AS points FROM recovery_points").arrow().to_pylist() == [{"points": 3}]
         with pytest.raises(UsageError, match="did you mean 'users'"):
             scope.at().table("userz")
@@ -207,6 +214,8 @@ def test_names_are_completed(story: Story) -> None:
         assert project.session.completions("SELECT displ", "displ") == []
         assert project.session.completions("SELECT displ FROM users_at(", "displ") == ["displayName"]
         assert project.session.completions("FROM group_mem", "group_mem") == [
+            "group_members_transitive",
+            "group_members_transitive_at",
             "group_members",
             "group_members_at",
             "group_members_history",

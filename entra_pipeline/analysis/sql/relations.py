@@ -5,7 +5,7 @@ What belongs here: names, and which of the stores' files each stands for. What d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -23,6 +23,8 @@ from entra_pipeline.analysis.sql.statements import (
     Source,
     SqlTable,
 )
+from entra_pipeline.analysis.sql.view_statements import AT, POINT_TABLES, data_statement, form_names, view_form
+from entra_pipeline.analysis.sql.views import HISTORY, data, views
 from entra_pipeline.catalogue import CATALOGUE, RELATIONS, table_names
 from entra_pipeline.catalogue.columns import column_types
 from entra_pipeline.catalogue.logs import LOGS
@@ -34,7 +36,6 @@ from entra_pipeline.store.backends.encryption.vault import reading_option
 from entra_pipeline.store.points.index import INDEX
 from entra_pipeline.store.state import sql_text
 
-_AT, _HISTORY = "_at", "_history"
 _OTHERS = ("recovery_points", "recovery_point_tables", "jobs", "audit_events")
 
 
@@ -45,11 +46,13 @@ class Definition(NamedTuple):
         name: Its name.
         sql: The statement that defines it, replacing what was there.
         settled: Whether it stays right: not when it says of a store that there are no such files yet.
+        comments: The statements that say what it and its columns mean.
     """
 
     name: str
     sql: str
     settled: bool
+    comments: Sequence[str] = ()
 
 
 class Relations:
@@ -84,8 +87,23 @@ class Relations:
     @staticmethod
     def names() -> list[str]:
         """All names, in the order in which a list shows them."""
-        tables = [name + suffix for name in table_names() for suffix in ("", _AT, _HISTORY)]
-        return [*_OTHERS, *LOGS, *tables]
+        tables = [name + suffix for name in table_names() for suffix in ("", AT, HISTORY)]
+        return [*form_names(), *_OTHERS, *LOGS, *tables]
+
+    @staticmethod
+    def names_at_moments() -> list[str]:
+        """Names of which there is a macro for a moment (`users`, of which there is `users_at`)."""
+        return [name.removesuffix(AT) for name in Relations.names() if name.endswith(AT)]
+
+    @staticmethod
+    def with_needs(names: Iterable[str]) -> list[str]:
+        """The names, each once and behind what it rests on."""
+        found: dict[str, None] = {}
+        for name in names:
+            if (form := view_form(name)) and name not in found:
+                found |= dict.fromkeys(Relations.with_needs(form.needs))
+            found[name] = None
+        return list(found)
 
     @staticmethod
     def by_category() -> dict[str, list[str]]:
@@ -93,11 +111,18 @@ class Relations:
         found: dict[str, list[str]] = {}
         for table in table_names():
             found.setdefault(category(table), []).append(table)
-        return {"The backups themselves": [*_OTHERS], "Logs": [*LOGS], **found}
+        return {
+            "Who may do what": [*views()],
+            "The backups themselves": [*_OTHERS],
+            "Logs": [*LOGS],
+            **found,
+        }
 
     @staticmethod
     def columns(table: str) -> list[str]:
-        """Property columns of an object type or log; the ends of a relation."""
+        """Columns of a view; property columns of an object type or log; the ends of a relation."""
+        if form := view_form(table):
+            return form.columns
         if table in RELATIONS:
             return [*EDGE_COLUMNS]
         entry = CATALOGUE.get(table) or LOGS.get(table)
@@ -106,11 +131,11 @@ class Relations:
     def definitions(
         self, connection: duckdb.DuckDBPyConnection, names: Sequence[str], *, stock: bool = False
     ) -> Iterator[Definition]:
-        """The statements that define some names, what they rest on first.
+        """The statements that define some names, what all rest on first.
 
         Args:
             connection: Reads the stores.
-            names: Names out of `names`.
+            names: Names out of `with_needs`, in its order; what is left out is defined and settled.
             stock: They are for any DuckDB, which has no keys of persons.
         """
         for name, body in (
@@ -120,8 +145,16 @@ class Relations:
             yield Definition(name, f'CREATE OR REPLACE VIEW "{name}" AS {body}', True)
         index = self._sources(connection, f"{INDEX}*/*.parquet")
         known: dict[str, tuple[list[Source], frozenset[str]]] = {}
+        settled: dict[str, bool] = {}
         for name in names:
-            table = name.removesuffix(_AT).removesuffix(_HISTORY) if name not in _OTHERS else name
+            if form := view_form(name):
+                settled[name] = all(settled.get(one, True) for one in form.needs)
+                yield Definition(name, form.statement, settled[name], form.comments)
+                continue
+            if name in data():
+                yield Definition(name, data_statement(name), True)
+                continue
+            table = _table(name)
             if table not in known:
                 sources = self._sources(connection, _pattern(table), stock=stock)
                 if (entry := CATALOGUE.get(table)) and entry.personal:
@@ -131,11 +164,8 @@ class Relations:
             sources, columns = known[table]
             days = [Source(root, _days(table), True) for root in self._roots] if table in LOGS else []
             used = [*index, *sources, *days]
-            yield Definition(
-                name,
-                self._statement(name, table, sources, index, used, columns),
-                all(source.present or source.later for source in used),
-            )
+            settled[name] = all(source.present or source.later for source in used)
+            yield Definition(name, self._statement(name, table, sources, index, used, columns), settled[name])
 
     def _statement(
         self,
@@ -146,9 +176,16 @@ class Relations:
         used: Sequence[Source],
         columns: frozenset[str],
     ) -> str:
-        if name == table + _AT:
-            return f'CREATE OR REPLACE MACRO "{name}" {SqlTable(table, sources, index, columns).at()}'
-        if name == table + _HISTORY:
+        if name == POINT_TABLES + AT:
+            return f'CREATE OR REPLACE MACRO "{name}" {statements.point_tables_at(index)}'
+        if name.endswith(table + AT):
+            body = SqlTable(table, sources, index, columns).at(must_have=name == table + AT)
+            return f'CREATE OR REPLACE MACRO "{name}" {body}'
+        if name == POINT_TABLES:
+            body = statements.point_tables(index)
+        elif name == POINT_TABLES + HISTORY:
+            body = statements.point_tables_ever(index)
+        elif name == table + HISTORY:
             body = SqlTable(table, sources, index, columns).history()
         elif name == "recovery_points":
             body = statements.recovery_points(index)
@@ -199,9 +236,15 @@ def _root(files: Readable, elsewhere: Sequence[str]) -> Root:
     return Root(files.url("x")[:-1], tuple(elsewhere), keys, closed=bool(keys) and isinstance(files, ObjectStore))
 
 
+def _table(name: str) -> str:
+    """The table of which a name is a view or macro; the name itself where it is of no table."""
+    plain = name.removesuffix(AT).removesuffix(HISTORY).removeprefix("_")
+    return plain if plain in CATALOGUE or plain in RELATIONS else name
+
+
 def _pattern(table: str) -> str:
-    own = {"jobs": JOBS, "audit_events": AUDIT, "recovery_points": f"{INDEX}*/*.parquet"}
-    own["recovery_point_tables"] = own["recovery_points"]
+    indexed = ("recovery_points", "recovery_point_tables", POINT_TABLES, POINT_TABLES + AT, POINT_TABLES + HISTORY)
+    own = {"jobs": JOBS, "audit_events": AUDIT, **dict.fromkeys(indexed, f"{INDEX}*/*.parquet")}
     return own.get(table) or statements.part_pattern(table)
 
 

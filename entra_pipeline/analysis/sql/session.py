@@ -91,7 +91,8 @@ class SqlSession:
     def define(self, text: str) -> None:
         """Defines every view and macro that occurs in a text; raises StoreError when a store cannot be read."""
         words = {word.lower() for word in _WORD.findall(text)}
-        wanted = [name for name in Relations.names() if name in words and name not in self._settled]
+        mentioned = [name for name in Relations.names() if name in words]
+        wanted = [name for name in Relations.with_needs(mentioned) if name not in self._settled]
         if not wanted and not (POINTS in words and POINTS not in self._settled):
             return
         try:
@@ -105,7 +106,8 @@ class SqlSession:
     def _define(self, wanted: list[str]) -> None:
         with remembered_listings(self.connection):
             for definition in self._relations.definitions(self.connection, wanted):
-                self.connection.execute(definition.sql)
+                for statement in (definition.sql, *definition.comments):
+                    self.connection.execute(statement)
                 if definition.settled:
                     self._settled.add(definition.name)
 

@@ -26,6 +26,7 @@ from entra_pipeline.catalogue.columns import column_types, json_shape
 from entra_pipeline.catalogue.logs import LogType
 from entra_pipeline.store.backends.duckdb_names import literal
 from entra_pipeline.store.backends.encryption.vault import reading_option, whole_raw
+from entra_pipeline.store.manifest import NOT_IN_TENANT
 from entra_pipeline.store.points.index import INDEX, SCHEMA
 from entra_pipeline.store.state import KEYS, sql_text
 from entra_pipeline.surrogates import replaced_sql
@@ -140,6 +141,8 @@ _LATEST = f"SELECT root, scope, max(recovery_point) AS recovery_point FROM {POIN
 _EVERY = f"SELECT root, scope, recovery_point FROM {POINTS}"
 # The parameters of macros are named so that no column is.
 _SCOPE, _AT = "scope_name", "at_moment"
+AT_PARAMETERS, MOMENT_PARAMETER = f"{_SCOPE}, {_AT}", _AT
+"""The parameters of macros for one scope and moment, and the second of them."""
 _IS_BEFORE = (
     f"CASE WHEN {_AT}::VARCHAR = 'latest' THEN true "
     f"WHEN regexp_full_match({_AT}::VARCHAR, {sql_text(_KEY)}) THEN recovery_point = {_AT}::VARCHAR "
@@ -264,9 +267,13 @@ class SqlTable(NamedTuple):
         """The state of all scopes at their newest points."""
         return self._state(_LATEST)
 
-    def at(self) -> str:
-        """The parameters and body of the macro for one scope and moment."""
-        return f"({_SCOPE}, {_AT}) AS TABLE {self._state(_AT_MOMENT, must_have=True)}"
+    def at(self, *, must_have: bool = True) -> str:
+        """The parameters and body of the macro for one scope and moment.
+
+        Args:
+            must_have: A point without the table is an error; else it has no rows.
+        """
+        return f"({AT_PARAMETERS}) AS TABLE {self._state(_AT_MOMENT, one=True, must_have=must_have)}"
 
     def history(self) -> str:
         """Every row that ever was, with the time in which it was valid; a deleted one has its last values."""
@@ -362,7 +369,7 @@ class SqlTable(NamedTuple):
             f"FROM ({self._rows()}) r JOIN ({parts}) ON {' AND '.join(same)}"
         )
 
-    def _state(self, chosen: str, *, must_have: bool = False) -> str:
+    def _state(self, chosen: str, *, one: bool = False, must_have: bool = False) -> str:
         named = f'e."table" = {sql_text(self.name)}'
         columns = "c.root AS root, c.scope AS scope, e.parts AS parts"
         if must_have:
@@ -389,7 +396,7 @@ class SqlTable(NamedTuple):
             files = f"SELECT p FROM parts WHERE p.role = '{role}'"
             ours = "p.root AS root, p.scope AS scope, p.place AS place"
             rows, name = self._rows(properties), "r.filename"
-            if must_have and role == "changes":
+            if one and role == "changes":
                 # Names sort by time, so between the first and the last of one scope there are few others. That is
                 # quicker to tell of every file there is than whether it is one of thirty; `concat` leaves it at that.
                 rows = (
@@ -407,7 +414,7 @@ class SqlTable(NamedTuple):
             f"SELECT root, scope, {keys}, {', '.join(f'v.{name} AS {name}' for name in others)} FROM (SELECT root, "
             f"scope, {keys}, {last} AS v FROM ({read('changes', [])}) GROUP BY root, scope, {keys})"
         )
-        same = keys if must_have else f"root, scope, {keys}"
+        same = keys if one else f"root, scope, {keys}"
         kept = f"SELECT * FROM ({read('base', typed)}) ANTI JOIN changed USING ({same})"
         return (
             f"WITH parts AS MATERIALIZED ({listed}), changed AS MATERIALIZED ({changed}) {self._shown(kept, typed)} "
@@ -483,6 +490,29 @@ def recovery_point_tables(index: Sequence[Source]) -> str:
     )
     columns = ", ".join([head, *(f'e."{name}"' for name in texts), times, *(f"e.{name}" for name in costs), stored])
     return _entries(index, _EVERY, columns, 'e."table" IS NOT NULL')
+
+
+def point_tables(index: Sequence[Source]) -> str:
+    """What the newest points have of each table: `scope`, `table`, `readable`, `has_gaps`."""
+    return _entries(index, _LATEST, _POINT_TABLE)
+
+
+def point_tables_at(index: Sequence[Source]) -> str:
+    """The same, as the parameters and body of the macro for one scope and moment."""
+    return f"({AT_PARAMETERS}) AS TABLE {_entries(index, _AT_MOMENT, _POINT_TABLE)}"
+
+
+def point_tables_ever(index: Sequence[Source]) -> str:
+    """The same of all points: tables that any of them could read, and with gaps at any of them."""
+    return _entries(index, _EVERY, _POINT_TABLE)
+
+
+# Where the tenant lacks the licence of a feature, it has nothing of it.
+_POINT_TABLE = (
+    'c.scope AS scope, e."table" AS "table", e.read <> \'never\' OR (coalesce(json_array_length(e.gaps), 0) = 0 AND '
+    f"len(list_filter(e.notes, lambda n: starts_with(n, {sql_text(NOT_IN_TENANT)}))) > 0) AS readable, "
+    "coalesce(json_array_length(e.gaps), 0) > 0 AS has_gaps"
+)
 
 
 def _time(column: str, name: str) -> str:

@@ -60,7 +60,7 @@ def write_catalog(
     Raises:
         StoreError: A store cannot be read, or the file not written.
     """
-    names = Relations.names() if names is None else names
+    names = Relations.with_needs(Relations.names() if names is None else names)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
             unfinished = Path(folder, "catalog.duckdb")
@@ -72,7 +72,8 @@ def write_catalog(
                 connection.execute(f"ATTACH {sql_text(str(unfinished))} AS catalog")
                 connection.execute("USE catalog")
                 for done, definition in enumerate(relations.definitions(connection, names, stock=True)):
-                    connection.execute(definition.sql)
+                    for statement in (definition.sql, *definition.comments):
+                        connection.execute(statement)
                     progress(done, len(names))
                 connection.execute("USE memory")
                 connection.execute("DETACH catalog")

@@ -26,7 +26,7 @@ from entra_pipeline.errors import (
 )
 from entra_pipeline.graph import Graph, RequestStats
 from entra_pipeline.graph.pages import PageCutError
-from entra_pipeline.store.manifest import Manifest
+from entra_pipeline.store.manifest import NOT_IN_TENANT, Manifest
 
 _T = TypeVar("_T")
 _LICENCE_MISSING = re.compile(r"licen[cs]e|premium", re.IGNORECASE)
@@ -87,7 +87,7 @@ class TableReader:
         except GraphError as error:
             costs = [stats, *(RequestStats() for _ in tables[1:])]
             if self._not_licensed(entry, tables, error):
-                reason = f"not in this tenant: it requires {entry.licence} ({error.message})"
+                reason = f"{NOT_IN_TENANT}: it requires {entry.licence} ({error.message})"
                 return [NotOffered(table, reason, cost) for table, cost in zip(tables, costs, strict=True)]
             return [ReadFailure(table, error, cost) for table, cost in zip(tables, costs, strict=True)]
 

@@ -62,7 +62,8 @@ def sql(
     """Run QUERY, in DuckDB's SQL, over the recovery points of all scopes.
 
     Each object type and relation has three forms: `users` (as of now), `users_at('SCOPE', 'TIME')` and `users_history`.
-    There are also recovery_points, recovery_point_tables, jobs, audit_events and the logs. Without QUERY, it is read
+    `role_holders`, `app_permissions` and others say who may do what. There are also recovery_points,
+    recovery_point_tables, jobs, audit_events and the logs. Without QUERY, it is read
     from standard input; a terminal opens an interactive prompt.
     """
     project = project_of(ctx)

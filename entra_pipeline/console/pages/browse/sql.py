@@ -22,6 +22,11 @@ _KEPT = 500
 EXAMPLES = (
     ("Recovery points", "FROM recovery_points\nORDER BY moment DESC"),
     (
+        "Who holds a privileged role",
+        "SELECT scope, role, principal, state, how, directory_scope, until\nFROM role_holders\n"
+        "WHERE is_privileged AND kind <> 'group'\nORDER BY ALL",
+    ),
+    (
         "Recently changed users",
         "SELECT scope, displayName, _change, valid_from\nFROM users_history\n"
         "WHERE valid_from > now() - INTERVAL 7 DAY\nORDER BY valid_from DESC",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 from botocore.credentials import Credentials
 
+from entra_pipeline.analysis.sql import Relations, SqlSession
 from entra_pipeline.errors import StoreError
+from entra_pipeline.project import load_project
+from entra_pipeline.store.backends import StoredFile
 from entra_pipeline.store.backends.s3.client import make_client
 from entra_pipeline.store.backends.s3.credentials import RenewedCredentials
 from entra_pipeline.store.backends.s3.objects import S3ObjectStore
 from entra_pipeline.store.state import connect
+from tests.sql.conftest import Story
 from tests.support.s3 import Bucket
 
 
@@ -37,3 +42,25 @@ def test_prefixes_tell_places_of_one_bucket_apart(s3_bucket: Bucket, tmp_path: P
 def test_buckets_that_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(StoreError, match="at different services"):
         connect(bucket("one.example"), bucket("two.example"))
+
+
+def test_a_query_asks_a_service_once_for_the_files_of_a_table(
+    story: Story, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = load_project(story.file)
+    [scope] = project.scopes
+    place, kept = s3_bucket.files(), project.storage[project.scope(scope).storage].open()
+    for file in kept.list(""):
+        place.replace(file.key, kept.read(file.key))
+    listed: list[str] = []
+    listing = S3ObjectStore.list
+
+    def noted(files: S3ObjectStore, prefix: str) -> Iterator[StoredFile]:
+        listed.append(prefix)
+        return listing(files, prefix)
+
+    with SqlSession(Relations({"kept": (place, [scope])})) as session:
+        session.ask("SELECT count(*) FROM users_history").fetchall()
+        monkeypatch.setattr(S3ObjectStore, "list", noted)
+        assert session.ask("SELECT count(*) FROM users_history").fetchall() > [(0,)]
+    assert sum(prefix.startswith("users/") for prefix in listed) == 1

@@ -142,16 +142,21 @@ class SqlSession:
             raise UsageError("the query has more than one statement", remedy="Give one SQL statement.")
         self.define(query)
         try:
-            return self.connection.execute(query, parameters or [])
+            return self._execute(query, parameters)
         except duckdb.Error as error:
             if OLDER not in str(error) or not self._settled:
                 raise self.explained(error) from None
         self._settled.clear()
         self.define(query)
         try:
-            return self.connection.execute(query, parameters or [])
+            return self._execute(query, parameters)
         except duckdb.Error as error:
             raise self.explained(error) from None
+
+    def _execute(self, query: str, parameters: list[Any] | None) -> duckdb.DuckDBPyConnection:
+        # A view names the files of a table several times, and each would be listed anew.
+        with remembered_listings(self.connection):
+            return self.connection.execute(query, parameters or [])
 
     def completions(self, text: str, begun: str) -> list[str]:
         """Names that begin with what is typed: tables, and columns of those that the text mentions.

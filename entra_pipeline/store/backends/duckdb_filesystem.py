@@ -108,7 +108,7 @@ def mount(connection: duckdb.DuckDBPyConnection, scheme: str, root: str, files: 
 
 @contextmanager
 def remembered_listings(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Asks a place once for each listing meanwhile: DuckDB asks several times while it defines one view."""
+    """Asks a place once for each listing meanwhile: DuckDB asks several times while it defines or reads one view."""
     systems = list(_mounted.get(connection, {}).values())
     for system in systems:
         system.listings = {}

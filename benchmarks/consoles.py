@@ -47,13 +47,19 @@ class Visitor:
 
     Args:
         console: The console.
+        person: Who signs in at the sign-in service of the console; empty: the console's own account.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, person: str = "") -> None:
         self._client = httpx.Client(base_url=console.url, trust_env=False, timeout=_TIMEOUT)
         token = _found(CSRF, self.get("/sign-in").page.text)
-        sent = {"csrf_token": token, "name": "admin", "password": console.password}
-        self._client.post("/sign-in", data=sent, follow_redirects=True).raise_for_status()
+        if person:
+            begun = self._client.post("/sign-in", data={"csrf_token": token})
+            agreed = self._client.post(begun.headers["location"], data={"sub": person})
+            self._client.get(agreed.headers["location"], follow_redirects=True).raise_for_status()
+        else:
+            sent = {"csrf_token": token, "name": "admin", "password": console.password}
+            self._client.post("/sign-in", data=sent, follow_redirects=True).raise_for_status()
         self._token = _found(CSRF, self.get("/").page.text)
 
     def __enter__(self) -> Visitor:
@@ -71,6 +77,13 @@ class Visitor:
             raise RuntimeError(f"{path} answers {page.status_code}: {page.text[:500]}")
         return Answer(seconds, page)
 
+    def send(self, path: str, fields: dict[str, str | list[str]]) -> httpx.Response:
+        """Sends a form; the page that follows. Raises RuntimeError when it is refused."""
+        sent = self._client.post(path, data={"csrf_token": self._token, **fields}, follow_redirects=True)
+        if sent.status_code != 200:
+            raise RuntimeError(f"{path} answers {sent.status_code}: {sent.text[:500]}")
+        return sent
+
     def run(self, path: str, fields: dict[str, str | list[str]]) -> httpx.Response:
         """Sends a form that starts a job, and waits until the job has succeeded; its page.
 
@@ -81,9 +94,7 @@ class Visitor:
         # Dagster starts with the console, and takes longer.
         while 'role="alert"' in self.get("/jobs").page.text and time.monotonic() < deadline:
             time.sleep(0.5)
-        sent = self._client.post(path, data={"csrf_token": self._token, **fields}, follow_redirects=True)
-        if sent.status_code != 200:
-            raise RuntimeError(f"{path} answers {sent.status_code}: {sent.text[:500]}")
+        sent = self.send(path, fields)
         while "/progress" in (page := self.get(sent.url.path).page).text:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{path}: the job does not end")

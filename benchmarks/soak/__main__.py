@@ -178,8 +178,8 @@ def _soak(
         time.sleep(20)
         wrong = findings.problems(instance, project, tenants, office.mails)
     print("\n".join(findings.tick_table(instance)))
-    jobs = findings.backups(project)
-    print(f"backups: {dict(Counter(job['status'] for job in jobs))}; mails: {len(office.mails)}")
+    backups = findings.jobs(project, {"backup"})
+    print(f"backups: {dict(Counter(job['status'] for job in backups))}; mails: {len(office.mails)}")
     wrong += [f"did not come about: {fault.name}" for fault in planned if not fault.done]
     print("\n".join(wrong) or "all is well")
     return int(bool(wrong))

@@ -53,7 +53,7 @@ def killed_worker(instance: dg.DagsterInstance, tenant: Simulator, scope: str) -
         if not started:
             return False
         time.sleep(4)
-        worker = _worker(instance, started[0].run_id)
+        worker = worker_of(instance, started[0].run_id)
         try:
             if worker is None:
                 return False
@@ -86,8 +86,8 @@ def missed_tick(instance: dg.DagsterInstance, scope: str) -> Callable[[], bool]:
     return act
 
 
-def _worker(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """The process that executes a run, from what Dagster's executor says when it begins."""
+def worker_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """Returns the process that executes a run, from what Dagster's executor says when it begins."""
     for entry in instance.all_logs(run_id):
         if found := re.search(r"Executing steps in process \(pid: (\d+)\)", entry.user_message or entry.message):
             return int(found[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,21 @@ def tick_table(instance: dg.DagsterInstance) -> list[str]:
 
 
 def problems(
-    instance: dg.DagsterInstance, project: Path, scopes: Iterable[str], mails: Sequence[EmailMessage]
+    instance: dg.DagsterInstance,
+    project: Path,
+    scopes: Iterable[str],
+    mails: Sequence[EmailMessage],
+    types: Collection[str] = ("backup",),
 ) -> list[str]:
-    """Returns everything that is not as it has to be at the end; empty when all is well."""
+    """Returns everything that is not as it has to be at the end; empty when all is well.
+
+    Args:
+        instance: Dagster's data.
+        project: The configuration.
+        scopes: The scopes.
+        mails: What was sent.
+        types: Types of jobs each of which is told once.
+    """
     found = [f"failed tick of {name}: {error[:200]}" for name, status, error in ticks(instance) if status == "FAILURE"]
     for scope in scopes:
         points = _answer(project, "points", scope, "--json")
@@ -56,20 +68,20 @@ def problems(
         if checked.returncode:
             found.append(f"{scope}: verify ends with {checked.returncode}: {said}")
     bodies = [str(mail.get_body(("plain", "html"))) for mail in mails]
-    for job in backups(project):
+    for job in jobs(project, types):
         told = sum(job["id"] in body for body in bodies)
         if told != 1:
-            found.append(f"{job['scope']}: backup {job['id']} ({job['status']}) was told {told} times")
+            found.append(f"{job['scope']}: {job['type']} {job['id']} ({job['status']}) was told {told} times")
     for run in instance.get_runs(dg.RunsFilter(statuses=_ALIVE)):
-        if run.job_name.startswith("backup_"):
+        if run.job_name.startswith(tuple(types)):
             found.append(f"run {run.run_id} of {run.job_name} is still {run.status.value}")
     return found
 
 
-def backups(project: Path) -> list[dict[str, Any]]:
-    """Returns the records of all backups, as `entra-pipeline report jobs` tells them."""
-    jobs = _answer(project, "report", "jobs", "--format", "json")["jobs"]
-    return [job for job in jobs if job["type"] == "backup"]
+def jobs(project: Path, types: Collection[str]) -> list[dict[str, Any]]:
+    """Returns the records of all jobs of some types, as `entra-pipeline report jobs` tells them."""
+    told = _answer(project, "report", "jobs", "--format", "json")["jobs"]
+    return [job for job in told if job["type"] in types]
 
 
 def _answer(project: Path, *arguments: str) -> Any:

@@ -22,7 +22,7 @@ from entra_pipeline.graph import BatchRequest, RequestStats
 from entra_pipeline.graph.client import query
 from entra_pipeline.graph.pages import decoding
 from entra_pipeline.restore.execute.apply import NullRestoreProgress, RestoreProgress, RestoreTarget, back_up_target
-from entra_pipeline.restore.execute.step import PATIENCE
+from entra_pipeline.restore.execute.patience import PATIENCE
 from entra_pipeline.restore.objects import paths
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, StepOutcome
 from entra_pipeline.restore.objects.normalize import differing, differing_elsewhere, left_by, normalized

@@ -26,10 +26,12 @@ from entra_pipeline.graph.users import UserGraph
 from entra_pipeline.project import Scope
 from entra_pipeline.restore.execute.known_ids import app_ids, owners, there_before
 from entra_pipeline.restore.execute.passing import PassingNames, give_back, not_sent
+from entra_pipeline.restore.execute.patience import PATIENCE
 from entra_pipeline.restore.execute.person import person_writer, signed_in
+from entra_pipeline.restore.execute.reappearing import Reappearing
 from entra_pipeline.restore.execute.reinstated import take_away
 from entra_pipeline.restore.execute.requests import send_requests
-from entra_pipeline.restore.execute.step import PATIENCE, RestoreSession, RunningStep, StepRefused
+from entra_pipeline.restore.execute.step import RestoreSession, RunningStep, StepRefused
 from entra_pipeline.restore.execute.stopping import WritingSteps
 from entra_pipeline.restore.objects.model import RestorePlan, RestoreStep, Result, StepOutcome
 from entra_pipeline.restore.objects.normalize import fingerprint
@@ -163,6 +165,7 @@ async def apply(
                 owners=await asyncio.to_thread(owners, plan, store),
                 settled={},
                 there_before=there_before(target.store, undo),
+                reappearing=Reappearing(plan, target.writing, stats, patience),
                 granted=await target.writing.sign_in(),
                 patience=patience,
             )
@@ -296,6 +299,7 @@ class _Applying:
         """Cancels pending futures so dependent steps do not hang."""
         for future in (*self.coming.values(), *self.freed.values()):
             future.cancel()
+        self.session.reappearing.close()
 
     async def _step(self, step: RestoreStep) -> None:
         journal = self.session.journal

@@ -61,6 +61,10 @@ def _fits(entry: ObjectType, wanted: Mapping[str, Any], found: Mapping[str, Any]
     if not strict and entry.restore.unique and not entry.restore.link:
         # Somebody else's object, of which only a name is the same, is not what was to be made.
         shown = [name for name in shown if name in entry.restore.unique]
+    elif not strict and entry.restore.link and not entry.restore.change:
+        # Such an object is what it says: the same two may be tied by several (roles of one application).
+        kept = entry.restore.once or wanted.keys() - {entry.restore.ends.partition(".")[0]}
+        shown = [name for name in shown if name in kept]
     elif not strict:
         keys = entry.restore.create_only | entry.restore.refers | set(entry.identity)
         tops = {path.partition(".")[0] for path in keys}

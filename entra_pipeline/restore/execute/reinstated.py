@@ -75,6 +75,8 @@ async def take_away(
     if not types:
         return
     progress.phase("checking links and assignments that Entra restored")
+    holders = {number for number in back.values() if plan.steps[number - 1].table in _LINKED}
+    await session.reappearing.wait(live.lower() for live, number in back.items() if number in holders)
     manifest = await backup(
         scope, live_store, reading, types=types, taken_for=TakenFor.READ_BACK, clock=clock, progress=progress
     )

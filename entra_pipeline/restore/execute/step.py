@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,22 +20,21 @@ from entra_pipeline.errors import EntraPipelineError, FailureSort, GraphError, G
 from entra_pipeline.graph import Graph, GraphWriter, RequestStats, Write, WriteResult
 from entra_pipeline.graph.pages import decoding
 from entra_pipeline.graph.users import UserGraph
+from entra_pipeline.restore.execute.patience import PATIENCE, SLOWEST_POLL, patiently
+from entra_pipeline.restore.execute.reappearing import Reappearing
 from entra_pipeline.restore.execute.refusals import about_new_values, denied, named_in, there_already, unknown_yet
 from entra_pipeline.restore.objects.model import RestoreOptions, RestoreStep
-from entra_pipeline.restore.objects.references import rewrite
+from entra_pipeline.restore.objects.references import ids_in, rewrite
 from entra_pipeline.restore.records.journal import Journal
 from entra_pipeline.restore.records.passwords import Passwords
 
 _decode_object = decoding(msgspec.json.Decoder(dict[str, Any]).decode)
-
-PATIENCE = 60.0
-"""Seconds in which what was written shows everywhere in the tenant (Graph doc: eventual consistency)."""
+_T = TypeVar("_T")
 
 # A protected action may take a context besides the one that was asked for first.
 _STEP_UPS = 2
 # After so many answers that were lost, something else is wrong.
 _LOST = 4
-_SLOWEST_POLL = 5.0
 
 
 class StepRefused(EntraPipelineError):
@@ -71,6 +70,7 @@ class RestoreSession:
         granted: Application permissions in the token that writes; empty when it does not tell.
         patience: Seconds to wait for replication.
         there_before: Ids of the objects of a type that were in the tenant before the first write.
+        reappearing: What comes out of the recycle bin.
         fresh: Ids in the tenant of what came into being in this run, and when.
         young: Types of it, and when the last of each did.
         freed: When a step last gave up a name that another one needs; 0 before the first.
@@ -90,6 +90,7 @@ class RestoreSession:
     owners: Mapping[str, str]
     settled: dict[str, dict[str, Any]]
     there_before: Callable[[str], Awaitable[Collection[str]]]
+    reappearing: Reappearing
     granted: frozenset[str] = frozenset()
     patience: float = PATIENCE
     fresh: dict[str, float] = field(default_factory=dict)
@@ -173,18 +174,24 @@ class RunningStep:
             return []
         return found
 
-    async def patiently(self, look: Callable[[], Awaitable[Any]]) -> Any:
+    async def patiently(self, look: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats a lookup until it finds something or replication has had its time."""
-        deadline = monotonic() + self.session.patience
-        attempt = 0
-        while True:
-            found = await look()
-            if found or monotonic() >= deadline:
-                return found
-            attempt += 1
-            await asyncio.sleep(
-                min(self.session.graph.retry.pause(attempt), _SLOWEST_POLL, max(0.05, deadline - monotonic()))
-            )
+        return await patiently(look, patience=self.session.patience, retry=self.session.graph.retry)
+
+    async def returned(self, look: Callable[[], Awaitable[_T]], whole: Callable[[_T], bool]) -> _T:
+        """Looks for what comes back by itself; once more when reads show what it comes back with.
+
+        Args:
+            look: Reads what is there.
+            whole: Tells whether nothing is lacking of it.
+        """
+        found = await look()
+        if whole(found):
+            return found
+        targets = [self.session.live(one) for one in self.step.targets]
+        about = ids_in([self.id, self.parent, *self.owners.values(), targets, self.body()])
+        await self.session.reappearing.wait(about & self.session.fresh.keys())
+        return await look()
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -196,7 +203,7 @@ class RunningStep:
             if written.done or written.lost or monotonic() >= self._until_known(written):
                 return written
             attempt += 1
-            await asyncio.sleep(min(self.session.graph.retry.pause(attempt), _SLOWEST_POLL))
+            await asyncio.sleep(min(self.session.graph.retry.pause(attempt), SLOWEST_POLL))
 
     async def _sent(self, write: Write) -> WriteResult:
         """Sends a write as the app registration, or as the person, who signs in once more when Graph asks for it."""
@@ -239,7 +246,7 @@ class RunningStep:
             if written.done:
                 return written.json()
             if not written.lost:
-                found = await find(False) if there_already(written) else None
+                found = await self._met(written, find)
                 if found:
                     self.met = dict(found)
                     return self.met
@@ -254,6 +261,17 @@ class RunningStep:
             f"Graph's answer was lost {_LOST} times, and the object was not created",
             remedy="Check Microsoft's service health, and start the restore again.",
         )
+
+    async def _met(
+        self, written: WriteResult, find: Callable[[bool], Awaitable[dict[str, Any] | None]]
+    ) -> dict[str, Any] | None:
+        """Returns the object that Graph refuses to make twice; None when it is another one that has the name."""
+        if not there_already(written):
+            return None
+        if self.step.returning or self.rule.link:
+            # It says who is tied to whom, so it is the one that was to be made, however late lists show it.
+            return await self.patiently(lambda: find(False))
+        return await find(False)
 
     def made(self, ids: Mapping[str, str]) -> None:
         """Notes what this step has made or brought back: ids at the recovery point → ids in the tenant."""

@@ -23,6 +23,8 @@ class EntitlementRequests(RequestBuilder):
         if request is None:
             return await super().made()
         segment, key = request.pop("@segment"), request.pop("@key")
+        if there := await self.came_back(key):
+            return there
 
         # A second request for the same is refused, or does nothing: what is there is what was asked for.
         async def find(new: bool) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -133,12 +133,19 @@ class RequestBuilder:
                 # Graph gives it an id, which only reading it tells.
                 return await work.patiently(lambda: work.get(self.item)) or body
             return {**body, self.entry.key: work.id}
-        if work.step.returning:
-            # It may have come back with what it ties together.
-            there = await lost_write.find(work, body, new=False)
-            if there:
-                return there
+        if there := await self.came_back(body):
+            return there
         return await work.make(Write("POST", self.posted_to, body), lambda new: lost_write.find(work, body, new))
+
+    async def came_back(self, sent: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Finds an object that came back by itself, with what it ties together; None where none does.
+
+        Args:
+            sent: The properties by which it is known.
+        """
+        if not self.work.step.returning:
+            return None
+        return await self.work.returned(lambda: lost_write.find(self.work, sent, new=False), bool)
 
     def first(self) -> set[str]:
         """Lists the properties that go with the request that creates the object.
@@ -188,8 +195,12 @@ class RequestBuilder:
         """Returns the properties that did not come back by themselves with an object from the recycle bin."""
         if not body or not self.work.step.returning:
             return body
-        shown = normalized(self.entry, await self.shown(body) or {})
-        return {name: value for name, value in body.items() if not is_written(value, shown.get(name))}
+
+        async def look() -> dict[str, Any]:
+            shown = normalized(self.entry, await self.shown(body) or {})
+            return {name: value for name, value in body.items() if not is_written(value, shown.get(name))}
+
+        return await self.work.returned(look, lambda left: not left)
 
     async def shown(self, names: Iterable[str]) -> dict[str, Any] | None:
         """Reads the object with some properties; None when it is not there."""
@@ -203,7 +214,10 @@ class RequestBuilder:
         if self.rule.change == "PUT":
             # PUT replaces all of it.
             current = await self.work.get(self.item) or {}
-            kept = {name: value for name, value in current.items() if self._written(name)}
+            given = {*self.rule.volatile, self.entry.key}
+            kept = {
+                name: value for name, value in current.items() if name not in given and not name.startswith("@odata.")
+            }
             body = {**kept, **body}
         if not self.rule.change:
             raise StepRefused("Graph cannot change such an object", remedy="Plan again.")
@@ -273,9 +287,6 @@ class RequestBuilder:
                 lost.update(dict.fromkeys(half, refused.message))
             else:
                 await self._halves({name: body[name] for name in half}, kind, lost)
-
-    def _written(self, name: str) -> bool:
-        return name not in self.rule.volatile and name != self.entry.key and not name.startswith("@odata.")
 
     async def delete(self) -> None:
         """Removes the object, first without what keeps Graph from deleting it; one that is gone already is fine.

@@ -26,9 +26,13 @@ class LicenseRequests(RequestBuilder):
     async def update(self) -> None:
         """Sets licences; of those that come back by themselves, only what did not."""
         if self.work.step.returning and _PROPERTY in self.work.step.body:
-            shown = await self.shown([_PROPERTY]) or {}
-            self.held = normalized(self.entry, shown).get(_PROPERTY) or []
+            wanted = _held(self.work.step.body[_PROPERTY])
+            self.held = await self.work.returned(self._shown, lambda found: wanted.items() <= _held(found).items())
         await super().update()
+
+    async def _shown(self) -> list[dict[str, Any]]:
+        """Reads the licences that are assigned directly."""
+        return normalized(self.entry, await self.shown([_PROPERTY]) or {}).get(_PROPERTY) or []
 
     async def change(self, body: dict[str, Any]) -> None:
         """Assigns what is missing and takes away what is too much, in one request."""

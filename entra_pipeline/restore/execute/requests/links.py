@@ -25,9 +25,10 @@ async def link(work: RunningStep) -> None:
     targets = {work.session.live(target): kind for target, kind in wanted.items()}
     surplus: set[str] = set()
     if work.step.returning:
-        present = await _present(work)
+        known = {target.lower() for target in targets}
+        present = await work.returned(lambda: _present(work), known.issubset)
         if work.step.whole and work.session.options.conflict == "overwrite":
-            surplus = present - {target.lower() for target in targets}
+            surplus = present - known
         targets = {target: kind for target, kind in targets.items() if target.lower() not in present}
     relation, rule = _rule(work)
     failures: dict[str, WriteResult] = {}

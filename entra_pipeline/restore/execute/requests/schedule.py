@@ -22,7 +22,7 @@ class ScheduleRequests(RequestBuilder):
         work = self.work
         body = self.sent()
         who = _ends(body)
-        if work.step.returning and (there := await lost_write.find(work, who, new=False)):
+        if there := await self.came_back(who):
             return there
         info = {name: value for name, value in (body.get("scheduleInfo") or {}).items() if name != "startDateTime"}
         request = {
@@ -39,7 +39,8 @@ class ScheduleRequests(RequestBuilder):
         answer = await work.make(Write("POST", self.posted_to, request), find)
         if self.entry.parent is not None:
             # Ids of schedules in groups are longer than those that requests name.
-            answer = await work.patiently(lambda: find(False)) or answer
+            shown = await work.patiently(lambda: find(False))
+            answer = shown or answer
         return {"id": answer.get("targetScheduleId") or answer.get("id")}
 
     async def delete(self) -> None:

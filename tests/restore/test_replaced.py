@@ -350,3 +350,21 @@ def test_what_is_known_by_a_name_that_its_maker_chooses_has_no_new_one(tmp_path:
     )
     del world.now.objects["cross_tenant_access_policy_partners"][NOBODY]
     assert said(world.plan()) == [("create", "cross_tenant_access_policy_partners", NOBODY)]
+
+
+def test_a_user_whose_agent_gets_another_id_stays_and_is_named(tmp_path: Path) -> None:
+    """Graph takes no second user of a sign-in name, and a mailbox would go with the first."""
+    agent = {"id": USER, "displayName": "Agent", "userPrincipalName": "agent@contoso.com", "accountEnabled": True}
+    world = World(
+        tmp_path,
+        {
+            "service_principals": {PRINCIPAL: {"id": PRINCIPAL, "appId": APP_ID, "displayName": "Agent"}},
+            "users": {USER: {**agent, "identityParentId": PRINCIPAL}},
+        },
+    )
+    del world.now.objects["service_principals"][PRINCIPAL]
+    plan = world.plan()
+    assert said(plan) == [("create", "service_principals", PRINCIPAL)]
+    [refusal] = plan.refusals
+    assert (refusal.table, refusal.id, refusal.kind) == ("users", USER, "unrestorable")
+    assert refusal.reason == "identityParentId can only be set on creation"

@@ -112,6 +112,7 @@ TYPES = (
                 "center)",
                 "identities": "whoever has the permission User.ManageIdentities.All",
             },
+            # Graph docs: agentuser-post; agentuser-update does not take it.
             create_only=frozenset({"identityParentId"}),
             change_only=frozenset({"customSecurityAttributes", "employeeLeaveDateTime"}),
             unique=("userPrincipalName",),

@@ -182,7 +182,8 @@ def _is_stuck(item: ObjectDiff, known: Mapping[str, str], replaced: Collection[s
     """Tells whether an object can follow a changed id only as another object.
 
     It belongs to one that is made anew; or it names one where only a new object does, and differs there in nothing
-    else.
+    else. One with a unique name that stays the same cannot at all: what takes its place has to stand before it goes,
+    and Graph takes no second one (an agent's user, which names the agent and has a sign-in name).
     """
     entry, rule = item.entry, item.entry.restore
     if item.state is not ObjectState.THERE or rule.create != "POST" or entry.key in rule.required or is_view(entry):
@@ -196,4 +197,6 @@ def _is_stuck(item: ObjectDiff, known: Mapping[str, str], replaced: Collection[s
     then, now = normalized(entry, item.wanted()), normalized(entry, item.found())
     changed = differing(entry, moved(entry, item.id, then, known), now)
     stuck = rule.create_only & changed.keys()
+    if any(now.get(name) and name not in changed for name in rule.unique):
+        return False
     return bool(stuck) and not differing(entry, *({name: one.get(name) for name in stuck} for one in (then, now)))

@@ -48,7 +48,7 @@ class TenantSettings:
         expired_before: Delta links issued before (seconds since 1970, the tenant's clock) have expired.
         expiry_form: One of EXPIRY_FORMS; empty = as usual for the set.
         lag: Reads see the tenant as it was up to so many seconds ago; writes see all of it.
-        lag_writes: Writes to, and references to, what reads cannot see yet are answered 404.
+        lag_writes: Writes about what reads cannot see yet are refused, with 404 or in the words of their service.
         conflicts: Share of writes answered 409 Directory_ConcurrencyViolation.
         collisions: So is a write that was sent before the one before it on the same object was answered.
         settling: And one that comes within so many seconds after.

@@ -5,7 +5,6 @@ Path, token, permission, throttling, then reading, delta or writing.
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections import Counter, deque
@@ -20,6 +19,7 @@ from entra_pipeline.simulator.faults.misbehave import Misbehaviours
 from entra_pipeline.simulator.faults.misbehave.rule import Exchange
 from entra_pipeline.simulator.faults.settings import LATE_FAULTS, TenantSettings
 from entra_pipeline.simulator.faults.throttle import Cost, Throttle, cost, throttled
+from entra_pipeline.simulator.faults.unseen import check_seen
 from entra_pipeline.simulator.generate.plan import Identity, seeded_random
 from entra_pipeline.simulator.graph import protected
 from entra_pipeline.simulator.graph.credentials import OWNED_BY, AppCredentials, AppRegistration
@@ -32,7 +32,6 @@ from entra_pipeline.simulator.protocol.failures import (
     concurrency,
     denied,
     method_not_allowed,
-    not_found,
     step_up,
 )
 from entra_pipeline.simulator.protocol.paths import READING_TAILS, ResourcePath, resolve
@@ -41,13 +40,11 @@ from entra_pipeline.simulator.protocol.tokens import Caller, Signer
 from entra_pipeline.simulator.schema import BACKUP_ROLES, BY_NAME, DIRECTORY_OBJECTS, RESTORE_ROLES
 from entra_pipeline.simulator.storage.database import State
 from entra_pipeline.simulator.storage.directory import Directory
-from entra_pipeline.simulator.storage.links import DirectoryReader
 from entra_pipeline.simulator.storage.replica import Replica
 
 _LEDGER_LENGTH = 200_000
 _WRITES_KEPT = 100_000
 _LARGEST_BODY = 64 * 1024
-_REFERENCE = re.compile(r"https?://[^\"]+/v1\.0/\w+/([\w-]+)")
 
 
 class RequestRecord(NamedTuple):
@@ -341,8 +338,9 @@ class SimulatedGraph:
         last = self._answered.get(written) if self.settings.collisions else None
         if last is not None and request.arrived <= last + self.settings.settling:
             raise concurrency()
-        if self.settings.lag_writes:
-            self._check_seen(request, place)
+        if self.settings.lag_writes and self.replica is not None:
+            self.replica.follow(self.settings.lag)
+            check_seen(self.directory, self.replica, request, place)
         answer = self.writer.answer(request, place, caller)
         self.logs.record(request, place, answer, caller.client_id)
         if written:
@@ -371,34 +369,11 @@ class SimulatedGraph:
         row = self.directory.find(place.key, place.entry.name)
         return row.id if row else place.key
 
-    def _check_seen(self, request: GraphRequest, place: ResourcePath) -> None:
-        """Raises Failure (404) for what reads cannot see yet."""
-        if self.replica is None:
-            return
-        self.replica.follow(self.settings.lag)
-        part = bool(place.relation and place.relation.part and place.item)
-        # An id that counts within its owner may be another owner's as well: the language of a user flow.
-        if part and _holds(self.directory, place) and not _holds(self.replica, place):
-            raise not_found(place.item)
-        keys = [place.key, *([] if part else [place.item])]
-        if request.body:
-            keys += _REFERENCE.findall(request.body.decode())
-        for key in filter(None, keys):
-            if self.directory.find(key) and self.replica.find(key) is None:
-                raise not_found(key)
-
     def _hiding(self, answer: GraphResponse, place: ResourcePath) -> GraphResponse:
         settings = self.settings
         if settings.hidden or settings.hidden_links or settings.hidden_types:
             return without_hidden(answer, place, settings)
         return answer
-
-
-def _holds(directory: DirectoryReader, place: ResourcePath) -> bool:
-    """Returns whether the owner that a path names has the part that it names."""
-    owner = directory.find(place.key, place.set.name)
-    parts = directory.linked(place.followed.codes, owner.seq) if owner else ()
-    return any(part.id.lower() == place.item.lower() for part in parts)
 
 
 def _by_application(place: ResourcePath) -> bool:

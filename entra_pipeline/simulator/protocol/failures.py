@@ -115,6 +115,23 @@ def same_key(message: str) -> Failure:
     return Failure(409, "Request_MultipleObjectsWithSameKeyValue", message)
 
 
+_UNKNOWN_IN_POLICY = {
+    "user": "1053: Invalid user value: {}.",
+    "group": "1054: Invalid group value: {}.",
+    "unifiedRoleDefinition": "1055: Invalid role value: {}.",
+    "servicePrincipal": "1034: Invalid application value: {}.",
+    "namedLocation": "1040: NamedLocation with id {} does not exist in the directory.",
+    "authenticationContextClassReference": "Authentication context {} does not exist.",
+    "authenticationStrengthPolicy": "Authentication strength {} does not exist.",
+    "agreement": "Terms of use {} do not exist.",
+}
+
+
+def unknown_in_policy(type_name: str, key: str) -> Failure:
+    """Returns a 400: a policy of conditional access names an object of the type that is not there."""
+    return Failure(400, "BadRequest", _UNKNOWN_IN_POLICY[type_name].format(key))
+
+
 def concurrency() -> Failure:
     """Returns a 409: another write on the object is under way."""
     return Failure(409, "Directory_ConcurrencyViolation", "Unable to complete the request due to data concurrency.")

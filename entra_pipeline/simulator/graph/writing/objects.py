@@ -62,8 +62,15 @@ class ObjectWriter:
         self.creation.connect(row, msgspec.json.decode(row.body))
         return row
 
-    def patch(self, row: StoredObject, given: Entity, *, trusted: bool = False) -> None:
-        """Changes properties of an object, and adds the references bound to it."""
+    def patch(self, row: StoredObject, given: Entity, *, trusted: bool = False, whole: bool = False) -> None:
+        """Changes properties of an object, and adds the references bound to it.
+
+        Args:
+            row: The object.
+            given: What the request sent.
+            trusted: Sent by the control API: nothing is checked.
+            whole: Sent by PUT: values take the place of those that were there, with all their members.
+        """
         entry = BY_NAME[row.type]
         bound = {name.removesuffix("@odata.bind"): given[name] for name in given if name.endswith("@odata.bind")}
         body = {name: value for name, value in given.items() if not name.endswith("@odata.bind")}
@@ -75,7 +82,8 @@ class ObjectWriter:
             check_properties(self.directory, entry, body, creating=False)
             check_change(self.creation, entry, row, current, body)
             rules.check(self.directory, row.type, body, current, row.seq)
-            body = {name: rules.merge(current.get(name), value) for name, value in body.items()}
+            if not whole:
+                body = {name: rules.merge(current.get(name), value) for name, value in body.items()}
             body = rules.as_stored(self.directory, row.type, body)
             if row.type == role_rules.POLICY and "rules" in body:
                 body["rules"] = role_rules.merged(current.get("rules") or [], body["rules"])

@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from entra_pipeline.simulator.protocol.failures import Failure, bad_request, conflict, not_found, same_key
+from entra_pipeline.simulator.protocol.failures import (
+    Failure,
+    bad_request,
+    conflict,
+    not_found,
+    same_key,
+    unknown_in_policy,
+)
 from entra_pipeline.simulator.schema import BY_NAME, LinkKind
 from entra_pipeline.simulator.storage.database import Entity, StoredObject
 from entra_pipeline.simulator.storage.directory import Directory
@@ -26,13 +33,17 @@ _ATTRIBUTE_UPDATE = "#Microsoft.DirectoryServices.CustomSecurityAttributeValue"
 _PROFILE = frozenset(
     ["aboutMe", "birthday", "interests", "mySite", "pastProjects", "responsibilities", "schools", "skills"]
 )
-_ANY_USER = {"all", "none", "guestsorexternalusers"}
-_ANY_APPLICATION = {"all", "none", "office365", "microsoftadminportals"}
+# Graph docs: conditionalaccessusers, conditionalaccessapplications, conditionalaccessclientapplications.
+_ANY_USER = frozenset({"all", "none", "guestsorexternalusers"})
+_ANY_APPLICATION = frozenset({"all", "none", "office365", "microsoftadminportals"})
+_ANY_PRINCIPAL = frozenset({"serviceprincipalsinmytenant"})
 # Trusted IPs of multifactor authentication; all compliant networks (Graph doc: compliantnetworknamedlocation-get).
-_ANY_LOCATION = {
-    *("all", "alltrusted"),
-    *("00000000-0000-0000-0000-000000000000", "3d46dbda-8382-466a-856d-eb00cbc6b910"),
-}
+_ANY_LOCATION = frozenset(
+    {
+        *("all", "alltrusted"),
+        *("00000000-0000-0000-0000-000000000000", "3d46dbda-8382-466a-856d-eb00cbc6b910"),
+    }
+)
 
 
 # What keeps an extension from being deleted (Graph doc: identitygovernance-customtaskextension-delete,
@@ -332,40 +343,22 @@ def _assignment(directory: Directory, body: Entity, current: Entity, seq: int) -
 def _policy(directory: Directory, body: Entity, current: Entity, seq: int) -> None:
     """Checks that what a policy newly names is there; what it named before may have gone meanwhile."""
     given, before = body.get("conditions") or {}, current.get("conditions") or {}
-    exists: list[tuple[str, str, str, Callable[[str], bool]]] = [
-        ("users", "Users", "1053: Invalid user value: {}.", lambda key: bool(directory.find(key, "user"))),
-        ("users", "Groups", "1054: Invalid group value: {}.", lambda key: bool(directory.find(key, "group"))),
-        ("users", "Roles", "1055: Invalid role value: {}.", lambda key: _role(directory, key)),
-        (
-            "applications",
-            "Applications",
-            "1034: Invalid application value: {}.",
-            lambda key: bool(directory.by_key("servicePrincipal", key)),
-        ),
-        (
-            "locations",
-            "Locations",
-            "1040: NamedLocation with id {} does not exist in the directory.",
-            lambda key: bool(directory.find(key, "namedLocation")),
-        ),
-    ]
-    special = {"Users": _ANY_USER, "Applications": _ANY_APPLICATION, "Locations": _ANY_LOCATION}
-    for condition, kind, message, there in exists:
+    for condition, kind, type_name, special, there in _NAMED_IN_POLICY:
         for side in ("include", "exclude"):
             for key in _new(given, before, condition, side + kind):
-                if key.lower() not in special.get(kind, ()) and not there(key):
-                    raise Failure(400, "BadRequest", message.format(key))
+                if key.lower() not in special and not there(directory, key):
+                    raise unknown_in_policy(type_name, key)
     name = "includeAuthenticationContextClassReferences"
     for key in _new(given, before, "applications", name):
         if directory.find(key, "authenticationContextClassReference") is None:
-            raise Failure(400, "BadRequest", f"Authentication context {key} does not exist.")
+            raise unknown_in_policy("authenticationContextClassReference", key)
     controls, held = body.get("grantControls") or {}, current.get("grantControls") or {}
     strength = controls.get("authenticationStrength")
     if strength and directory.find(str(strength.get("id")), "authenticationStrengthPolicy") is None:
-        raise Failure(400, "BadRequest", f"Authentication strength {strength.get('id')} does not exist.")
+        raise unknown_in_policy("authenticationStrengthPolicy", str(strength.get("id")))
     for key in set(controls.get("termsOfUse") or ()) - set(held.get("termsOfUse") or ()):
         if directory.find(key, "agreement") is None:
-            raise Failure(400, "BadRequest", f"Terms of use {key} do not exist.")
+            raise unknown_in_policy("agreement", key)
 
 
 def _new(given: Entity, before: Entity, condition: str, name: str) -> list[str]:
@@ -376,6 +369,26 @@ def _new(given: Entity, before: Entity, condition: str, name: str) -> list[str]:
 def _role(directory: Directory, key: str) -> bool:
     row = directory.find(key, "unifiedRoleDefinition")
     return row is not None and bool(msgspec.json.decode(row.body).get("isBuiltIn"))
+
+
+_NAMED_IN_POLICY: tuple[tuple[str, str, str, frozenset[str], Callable[[Directory, str], object]], ...] = (
+    ("users", "Users", "user", _ANY_USER, lambda tenant, key: tenant.find(key, "user")),
+    ("users", "Groups", "group", frozenset(), lambda tenant, key: tenant.find(key, "group")),
+    ("users", "Roles", "unifiedRoleDefinition", frozenset(), _role),
+    (
+        *("applications", "Applications", "servicePrincipal"),
+        _ANY_APPLICATION,
+        lambda tenant, key: tenant.by_key("servicePrincipal", key),
+    ),
+    (
+        *("clientApplications", "ServicePrincipals", "servicePrincipal"),
+        _ANY_PRINCIPAL,
+        lambda tenant, key: tenant.find(key, "servicePrincipal"),
+    ),
+    ("locations", "Locations", "namedLocation", _ANY_LOCATION, lambda tenant, key: tenant.find(key, "namedLocation")),
+)
+"""What a policy names: the condition, the end of the property's name, the type, constants, and who tells whether it is
+there."""
 
 
 def _location(directory: Directory, body: Entity, current: Entity, seq: int) -> None:

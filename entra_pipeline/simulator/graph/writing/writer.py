@@ -72,7 +72,8 @@ class WriteHandler:
                     chosen = {} if place.entry.singleton else {place.entry.key: place.key}
                     self.objects.create(place.entry, {**request.json(), **chosen}, identifier=place.key)
                 else:
-                    self.objects.patch(self._existing(place.entry, place.key), request.json())
+                    row = self._existing(place.entry, place.key)
+                    self.objects.patch(row, request.json(), whole=request.method == "PUT")
                 return GraphResponse(204)
             if request.method == "DELETE" and place.key:
                 self.objects.delete(self._existing(place.entry, place.key))
@@ -195,7 +196,7 @@ class WriteHandler:
         if not found:
             raise not_found(item or relation.name)
         if request.method in entry.changes:
-            self.objects.patch(found[0], request.json())
+            self.objects.patch(found[0], request.json(), whole=request.method == "PUT")
         elif request.method == "DELETE":
             self.objects.delete(found[0])
         else:

@@ -38,11 +38,13 @@ class Lookup:
     def target(self, path: str) -> StoredObject:
         """Returns the object or part at the path."""
         place = self.place(path)
-        if place.relation is None or not place.item:
+        relation = place.relation
+        if relation is None or not (place.item or (relation.part and not relation.many)):
             return self.row(place)
-        found = [p for p in self.directory.linked(place.relation.codes, self.row(place).seq) if p.id == place.item]
+        found = self.directory.linked(relation.codes, self.row(place).seq)
+        found = [part for part in found if part.id == place.item or not relation.many]
         if not found:
-            raise not_found(place.item)
+            raise not_found(place.item or relation.name)
         return found[0]
 
     def entry(self, path: str) -> EntitySet:

@@ -1,7 +1,8 @@
 """What Graph will refuse is known when a plan is made: a dry run that ends with 0 is an apply without a refused write.
 
 Tenants are damaged at random, with what the catalogue's preconditions are about among the damage. `--preconditions N`
-tries N of them, from the seed `--preconditions-first` on.
+tries N of them, from the seed `--preconditions-first` on. The first of every ten is damaged only so that Graph refuses
+nothing of its repair: its plan has no finding.
 """
 
 from __future__ import annotations
@@ -76,8 +77,15 @@ class Tenant:
         self.apps = self.control.dump("applications")
         self.skus = self.control.dump("subscribedSkus")
 
+    @property
+    def harmless(self) -> bool:
+        """Whether Graph refuses nothing of what repairs it."""
+        return self.seed % TOGETHER == 0
+
     def before(self) -> None:
         """Sets what the recovery point is to show, and Graph takes no more."""
+        if self.harmless:
+            return
         self._some(
             self._odd_nickname,
             self._long_description,
@@ -91,14 +99,19 @@ class Tenant:
 
     def damage(self) -> None:
         """Deletes, changes, and gives names away."""
-        users, groups = self.chance.sample(self.users, 3), self.chance.sample(self.groups, 1)
+        # Groups have contacts among their members, and whether these are there, nobody knows: they are not protected.
+        users, groups = self.chance.sample(self.users, 3), self.chance.sample(self.groups, 0 if self.harmless else 1)
         for each in (*users, *groups):
             path = "groups" if each in groups else "users"
             self.control.delete(f"{path}/{each['id']}")
-            if self.chance.random() < 0.4:
+            if self.chance.random() < 0.4 and not self.harmless:
                 self.control.purge(each["id"])
         self.victim = self.chance.choice(users)
         self.left = [each for each in self.users if each not in users]
+        if self.harmless:
+            for act in (self._changed, self._members_changed, self._assignments_gone, self._licences_changed):
+                act()
+            return
         self._some(
             self._new_holder,
             self._renamed_holder,
@@ -226,7 +239,11 @@ class Tenant:
         group = self.chance.choice(self.groups)["id"]
         if not any(one["id"] == group for one in self.control.dump("groups")):
             return
-        held = [target for source, target, _ in self.control.edges("groups", "members") if source == group]
+        held = [
+            target
+            for source, target, kind in sorted(self.control.edges("groups", "members"))
+            if source == group and (kind == "user" or not self.harmless)
+        ]
         self.control.remove_link(f"groups/{group}/members", *held[:2])
         self.control.add_link(f"groups/{group}/members", self.left[3]["id"])
 
@@ -333,7 +350,8 @@ def test_a_dry_run_without_findings_is_an_apply_without_a_refused_write(
 ) -> None:
     first = int(request.config.getoption("--preconditions-first"))
     wrong: dict[int, list[Any]] = {}
-    clean, one = 0, None
+    told: dict[int, list[str]] = {}
+    one = None
     for seed in range(first, first + int(request.config.getoption("--preconditions"))):
         if one is None or seed % TOGETHER == 0:
             one = pictured(seed // TOGETHER)
@@ -358,9 +376,14 @@ def test_a_dry_run_without_findings_is_an_apply_without_a_refused_write(
         # Whether or not there were findings: what is planned is taken, what is not is named.
         if found := unforeseen(one, plan, report):
             wrong[seed] = found
-        clean += not any(refusal.kind == "unresolved" for refusal in plan.refusals)
+        if tenant.harmless:
+            told[seed] = [
+                f"{refusal.table} {refusal.id}: {refusal.reason}"
+                for refusal in plan.refusals
+                if refusal.kind == "unresolved"
+            ]
     assert not wrong, "\n".join(f"{seed}: {each}" for seed, found in wrong.items() for each in found)
-    assert clean > 0
+    assert not any(told.values()), told
 
 
 def test_the_same_holds_of_recovery_points_that_are_read(site: Callable[..., Site]) -> None:

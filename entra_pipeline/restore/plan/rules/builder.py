@@ -209,7 +209,10 @@ class DraftBuilder:
         rule = item.entry.restore
         notes = [f"not restored: {', '.join(rule.lost)}"] if rule.lost else []
         wanted = item.wanted()
-        made = {plain(str(wanted.get("mail") or "")), plain(str(wanted.get("userPrincipalName") or ""))}
+        made = {plain(str(wanted.get(name) or "")) for name in ("mail", SIGN_IN) if name not in rule.volatile}
+        # The address of a group is made of its alias; another one was given by Exchange.
+        mail, alias = plain(str(wanted.get("mail") or "")), str(wanted.get("mailNickname") or "").lower()
+        made |= {mail} if mail.partition("@")[0] == alias else set()
         addresses = [one for one in wanted.get(_ADDRESSES) or () if plain(one) not in made]
         if addresses and (who := rule.elsewhere.get(_ADDRESSES)):
             notes.append(f"without the addresses {', '.join(addresses)}, which can be given back by {who}")

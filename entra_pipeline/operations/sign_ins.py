@@ -142,7 +142,8 @@ def _judged(project: Project, scope: Scope, store: ScopeStore, days: Sequence[Lo
     begun = min((since for place in places if (since := place.begun()) is not None), default=None)
     if begun is None:
         return SignInVerdict(problem="; ".join([*problems, "no token was recorded yet that could explain a sign-in"]))
-    sign_ins = [one for one in sign_ins if parse_iso(one.moment) >= begun - SKEW]
+    # Not even a little before: what was done with the app by hand until then would alarm on the first day.
+    sign_ins = [one for one in sign_ins if parse_iso(one.moment) >= begun]
     records: list[TokenRecord] = []
     for place in places:
         moments = [parse_iso(one.moment) for one in sign_ins] or [begun]

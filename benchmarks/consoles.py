@@ -77,9 +77,16 @@ class Visitor:
             raise RuntimeError(f"{path} answers {page.status_code}: {page.text[:500]}")
         return Answer(seconds, page)
 
+    def may_send(self, path: str, fields: dict[str, str | list[str]]) -> bool:
+        """Sends a form; tells whether it was taken."""
+        return self._sent(path, fields).status_code == httpx.codes.OK
+
+    def _sent(self, path: str, fields: dict[str, str | list[str]]) -> httpx.Response:
+        return self._client.post(path, data={"csrf_token": self._token, **fields}, follow_redirects=True)
+
     def send(self, path: str, fields: dict[str, str | list[str]]) -> httpx.Response:
         """Sends a form; the page that follows. Raises RuntimeError when it is refused."""
-        sent = self._client.post(path, data={"csrf_token": self._token, **fields}, follow_redirects=True)
+        sent = self._sent(path, fields)
         if sent.status_code != 200:
             raise RuntimeError(f"{path} answers {sent.status_code}: {sent.text[:500]}")
         return sent

@@ -99,7 +99,9 @@ approval = {approval}
 
 def project_text(there: World) -> str:
     """The configuration that every machine has."""
-    text = _PROJECT.format(bucket=BUCKET, s3=there.s3, mail_port=there.mail_port, console=_CONSOLE, issuer=there.issuer)
+    text = _PROJECT.format(
+        bucket=BUCKET, s3=there.s3, mail_port=there.office.port, console=_CONSOLE, issuer=there.issuer
+    )
     for name, tenant in there.tenants.items():
         approval = "true" if name == next(iter(SCOPES)) else "false"
         text += _SCOPE.format(name=name, tenant=tenant, schedule=SCOPES[name], approval=approval)
@@ -123,7 +125,7 @@ def dagster_settings() -> str:
     values["run_launcher"] = {
         "module": "benchmarks.machines.launcher",
         "class": "AgentLauncher",
-        "config": {"agents": agents},
+        "config": {"workers": agents},
     }
     values["run_monitoring"]["poll_interval_seconds"] = _POLL
     return yaml.safe_dump(values)

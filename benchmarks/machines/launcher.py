@@ -5,62 +5,34 @@ It stands for Dagster's launchers for Docker, ECS and Kubernetes: what a worker 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import Any, Self
 
 import dagster as dg
 import httpx
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._serdes import ConfigurableClassData
 
-# Dagster's own launchers import these from here; it exports no others.
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from benchmarks.worker_launcher import WorkerLauncher, health_of
 
 AGENT = "machines/agent"
 """The tag that says where a run is."""
 
 
-class AgentLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
-    """Starts each run on the next of its workers.
+class AgentLauncher(WorkerLauncher):
+    """Starts each run on the next of its workers: addresses of their agents."""
 
-    Args:
-        agents: Addresses of the workers' agents.
-        inst_data: Dagster's.
-    """
-
-    def __init__(self, agents: Sequence[str], inst_data: ConfigurableClassData | None = None) -> None:
-        self._agents = list(agents)
-        self._inst_data = inst_data
+    def __init__(self, workers: Sequence[str], inst_data: ConfigurableClassData | None = None) -> None:
         self._turn = count()
         self._client = httpx.Client(trust_env=False, timeout=10)
-        super().__init__()
-
-    @property
-    def inst_data(self) -> ConfigurableClassData | None:
-        """What Dagster made this of."""
-        return self._inst_data
-
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """The configuration in dagster.yaml."""
-        return {"agents": [str]}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        """Makes a launcher of its configuration."""
-        return cls(config_value["agents"], inst_data)
+        super().__init__(workers, inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Starts a run; raises `httpx.HTTPError` when no worker answers."""
-        run, origin = context.dagster_run, context.job_code_origin
-        assert origin is not None
-        arguments = ExecuteRunArgs(
-            job_origin=origin, run_id=run.run_id, instance_ref=self._instance.get_ref()
-        ).get_command_args()
+        run, arguments = context.dagster_run, self.arguments(context)
         refused: httpx.HTTPError | None = None
-        for _ in self._agents:
-            agent = self._agents[next(self._turn) % len(self._agents)]
+        for _ in self._workers:
+            agent = self._workers[next(self._turn) % len(self._workers)]
             try:
                 self._client.post(f"{agent}/{run.run_id}", json=arguments).raise_for_status()
             except httpx.HTTPError as error:
@@ -79,11 +51,6 @@ class AgentLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
         self._instance.report_run_canceling(run)
         return self._client.delete(f"{run.tags[AGENT]}/{run_id}").status_code == httpx.codes.OK
 
-    @property
-    def supports_check_run_worker_health(self) -> bool:
-        """As the launchers for containers do, it tells Dagster of runs whose process is gone."""
-        return True
-
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Tells whether the process of a run is still there."""
         if AGENT not in run.tags:
@@ -94,7 +61,4 @@ class AgentLauncher(RunLauncher, ConfigurableClass):  # type: ignore[type-arg]
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, str(error), transient=True)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND)
-        code = answer.json()
-        if code is None:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.SUCCESS if code == 0 else WorkerStatus.FAILED, f"exit code {code}")
+        return health_of(answer.json())

@@ -78,8 +78,8 @@ class Machine:
         os.chown(self._under(HOME), self.user, self.user)
         self._under(HOME).chmod(0o700)
         for path, text in self._files.items():
-            place = next((one for one in (HOME, SETTINGS) if path.is_relative_to(one)), None)
-            file = self._under(place) / path.relative_to(place) if place else self._under(path)
+            mounted = next((one for one in (HOME, SETTINGS) if path.is_relative_to(one)), path)
+            file = self._under(mounted) / path.relative_to(mounted)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
             os.chown(file, self.user, self.user)

@@ -140,12 +140,7 @@ class Story:
             page = ada.run(f"/scopes/{scope}/points/{point}/restore", chosen)
             [plan] = links(page, rf"/scopes/{scope}/restores/[^/]+")
             say(f"{PLANNER} has planned to bring them back")
-            refused = httpx.codes.OK
-            try:
-                ada.send(f"{plan}/apply", {})
-            except RuntimeError:
-                refused = httpx.codes.BAD_REQUEST
-            if refused == httpx.codes.OK:
+            if ada.may_send(f"{plan}/apply", {}):
                 raise RuntimeError("a plan was applied that nobody has approved")
         self.made.kill("console")
         self.made.start("console")
@@ -179,10 +174,10 @@ class Story:
     def _lose_a_machine(self) -> None:
         """Kills a worker with all its runs, and puts an empty machine in its place."""
         name = "worker-1"
-        agent = next(tag for run in self._runs() if "worker-1" in (tag := run.tags.get(AGENT, "")))
+        started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
         self.until(
             f"{name} had a run, and was lost with it",
-            lambda: any(run.tags.get(AGENT) == agent for run in self._runs(_UNDER_WAY[-1:])),
+            lambda: any(name in run.tags.get(AGENT, "") for run in self.instance.get_runs(started)),
         )
         self.made.kill(name)
         gone = time.monotonic() + 40
@@ -216,9 +211,6 @@ class Story:
 
     def _under_way(self, job: str) -> bool:
         return bool(self.instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1))
-
-    def _runs(self, statuses: list[dg.DagsterRunStatus] | None = None) -> list[dg.DagsterRun]:
-        return list(self.instance.get_runs(dg.RunsFilter(statuses=statuses), limit=200))
 
 
 def say(text: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import os
 import secrets
 import shutil
@@ -12,14 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
-from aiosmtpd.controller import Controller
 from oidc_provider_mock import User, run_server_in_thread
 
-from benchmarks.consoles import free_port
+from benchmarks.post_office import PostOffice, post_office
 from entra_pipeline.simulator import Simulator
 from tests.support.s3 import Endpoint, ceph
 
@@ -33,18 +28,6 @@ _USERS, _GROUPS = 60, 12
 _PATIENCE = 60
 
 
-class PostOffice:
-    """A mail server on loopback that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Keeps a mail."""
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
-        return "250 OK"
-
-
 @dataclass
 class World:
     """What is there.
@@ -52,7 +35,6 @@ class World:
     Attributes:
         tenants: Simulated tenants by scope.
         office: Where mails go.
-        mail_port: Of the mail server.
         issuer: The sign-in service.
         s3: The S3.
         database_password: Of `dagster` in Postgres.
@@ -60,7 +42,6 @@ class World:
 
     tenants: dict[str, Simulator]
     office: PostOffice
-    mail_port: int
     issuer: str
     s3: Endpoint
     database_password: str
@@ -79,10 +60,7 @@ def world(folder: Path, database_address: str) -> Iterator[World]:
             name: stack.enter_context(Simulator(users=_USERS, groups=_GROUPS, seed=number, state=folder / name))
             for number, name in enumerate(SCOPES, 1)
         }
-        office, mail_port = PostOffice(), free_port()
-        mail = Controller(office, hostname="127.0.0.1", port=mail_port)
-        mail.start()
-        stack.callback(mail.stop)
+        office = stack.enter_context(post_office())
         people = [User(sub=who, claims={"roles": ["Backup.Administrator"]}) for who in (PLANNER, SECOND)]
         signing_in = stack.enter_context(run_server_in_thread(user_claims=people))
         endpoint = stack.enter_context(ceph(folder / "ceph"))
@@ -91,7 +69,7 @@ def world(folder: Path, database_address: str) -> Iterator[World]:
             client.create_bucket(Bucket=bucket)
         password = secrets.token_hex(16)
         stack.enter_context(_postgres(folder / "postgres", database_address, password))
-        yield World(tenants, office, mail_port, f"http://localhost:{signing_in.server_port}", endpoint, password)
+        yield World(tenants, office, f"http://localhost:{signing_in.server_port}", endpoint, password)
 
 
 @contextmanager

@@ -7,11 +7,8 @@ runs on N machines in turn that share only S3 and that database.
 from __future__ import annotations
 
 import argparse
-import email
-import email.policy
 import logging
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,31 +17,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-from aiosmtpd.controller import Controller
 
+from benchmarks.post_office import PostOffice, post_office
 from benchmarks.soak import faults, findings
 from benchmarks.soak.project import SCOPES, write_dagster, write_project
 from entra_pipeline.simulator import Simulator
 
 _SHIPPED = Path(__file__).parents[2] / "dagster.yaml"
 _BUCKET = "soak"
-
-
-class PostOffice:
-    """A mail server on loopback that keeps what it takes."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Keeps a mail."""
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
-        return "250 OK"
 
 
 @contextmanager
@@ -102,12 +85,6 @@ def _storage(folder: Path, *, s3: bool) -> Iterator[str]:
         server.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def main() -> None:
     """Runs a soak."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
@@ -119,20 +96,16 @@ def main() -> None:
         # A run of somebody else's job may still be writing when the daemon has gone.
         place = tempfile.TemporaryDirectory(prefix="entra-pipeline-soak-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(place))
-        office = PostOffice()
-        mail_port = _free_port()
-        mail = Controller(office, hostname="127.0.0.1", port=mail_port)
-        mail.start()
-        stack.callback(mail.stop)
+        office = stack.enter_context(post_office())
         tenants = {
             name: stack.enter_context(Simulator(users=40, groups=8, seed=number, state=folder / "tenants" / name))
             for number, name in enumerate(SCOPES, 1)
         }
         storage = stack.enter_context(_storage(folder, s3=bool(given.machines)))
-        project = write_project(folder / "project", tenants, storage, mail_port)
+        project = write_project(folder / "project", tenants, storage, office.port)
         machines = [folder / f"machine-{number}" for number in range(1, given.machines + 1)]
         for machine in machines:
-            write_project(machine, tenants, storage, mail_port)
+            write_project(machine, tenants, storage, office.port)
         home = folder / "dagster"
         write_dagster(home, _SHIPPED, given.postgres, machines)
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))

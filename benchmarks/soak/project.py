@@ -124,7 +124,7 @@ def write_dagster(home: Path, settings: Path, postgres: str | None, machines: Se
         values["run_launcher"] = {
             "module": "benchmarks.soak.launcher",
             "class": "FolderLauncher",
-            "config": {"folders": [str(machine) for machine in machines]},
+            "config": {"workers": [str(machine) for machine in machines]},
         }
         values["run_monitoring"]["poll_interval_seconds"] = 30
     (home / "dagster.yaml").write_text(yaml.safe_dump(values))
